@@ -160,3 +160,20 @@ def test_a_field_that_has_no_derivatives_by_itself_is_refused():
     for derivative in (gradient, jacobian, divergence, laplacian):
         with pytest.raises(ValueError, match=r"at least one output.* \(20, 0\)"):
             derivative(lambda x: network(x)[..., :0], coords_of())
+
+
+@pytest.mark.parametrize("method", METHOD_NAMES)
+@pytest.mark.parametrize("function", [gradient, jacobian, laplacian])
+def test_autocast_rounds_no_derivative(method, function):
+    network, coords = network_of(method).float(), coords_of().float()
+    expected = function(network, coords, create_graph=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = function(network, coords, create_graph=True)
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
+    weights = [each for each in network.parameters() if each.requires_grad]
+    for a, b in zip(
+        torch.autograd.grad(found.square().sum(), weights, allow_unused=True),
+        torch.autograd.grad(expected.square().sum(), weights, allow_unused=True),
+        strict=True,
+    ):
+        assert (a is None and b is None) or torch.allclose(a, b, rtol=1e-5)

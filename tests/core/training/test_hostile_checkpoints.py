@@ -59,6 +59,17 @@ def entry(node, *names):
     return node
 
 
+def test_only_types_of_numbers_are_named(broken_off):
+    _, path, _ = broken_off
+
+    def name(state, tensors):
+        state["objective"] = {"map": [["dtype", {"dtype": "torch.load"}]]}
+
+    forge(path, name)
+    with pytest.raises(InputError, match="damaged checkpoint"):
+        read_state(path)
+
+
 def put(*names, value):
     """Return a change that replaces the node below the names."""
 

@@ -88,7 +88,7 @@ def test_another_fit_is_refused_by_what_differs(tmp_path, name):
         (Muon, {}, {"dtype": torch.bfloat16}, r"dtype is None in the checkpoint, 'torch.bfloat16' in this fit"),
     ],
 )
-def test_what_an_optimizer_has_beside_its_groups_counts(tmp_path, kind, first, second, message):
+def test_what_an_optimizer_of_matrices_is_told_counts(tmp_path, kind, first, second, message):
     def made(**options):
         network = plain(nn.Tanh)
         return network, kind([network[0].weight], **options)

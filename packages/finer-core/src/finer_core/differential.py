@@ -6,7 +6,8 @@ the derivative of the *function* even when the network is trained by the rule th
 output row i depends on coordinate row i only, as in every network here.
 
 All results can be differentiated further when `create_graph=True`: an eikonal loss on `gradient` trains with exact
-parameter gradients. They work inside `torch.no_grad` and `torch.inference_mode`.
+parameter gradients. They work inside `torch.no_grad` and `torch.inference_mode`, and
+`torch.autocast` rounds none.
 """
 
 from collections.abc import Callable
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 from finer_core.activations import exact_derivatives
+from finer_core.casts import without_autocast
 from finer_core.errors import InputError
 from finer_core.schema import check_flag
 from finer_core.shapes import Float
@@ -225,6 +227,7 @@ def _evaluate(field: Field, coords: Tensor, *, create_graph: bool) -> tuple[Tens
     return x, values
 
 
+@without_autocast()
 def _gradient_of(
     values: Float[Tensor, "*points"],
     x: Float[Tensor, "*points d"],

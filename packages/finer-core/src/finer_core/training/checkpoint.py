@@ -22,6 +22,8 @@ from finer_core.training.guard import DivergenceGuard
 from finer_core.training.state import TrainState, difference
 
 _FORMAT = "finer-checkpoint-1"
+_DTYPES = {str(each): each for each in (torch.float64, torch.float32, torch.bfloat16, torch.float16)}
+"""The types of numbers that an optimizer's settings may name."""
 
 
 @contextmanager
@@ -143,6 +145,8 @@ def _flatten(value: Any, key: str, tensors: dict[str, Tensor]) -> Any:
     if isinstance(value, list | tuple):
         tag = "tuple" if isinstance(value, tuple) else "list"
         return {tag: [_flatten(v, f"{key}.{i}", tensors) for i, v in enumerate(value)]}
+    if isinstance(value, torch.dtype):
+        return {"dtype": str(value)}
     return {"plain": plain(value)}
 
 
@@ -154,6 +158,8 @@ def _unflatten(node: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Any:
         return {k: _unflatten(v, tensors) for k, v in value}
     if tag == "tuple":
         return tuple(_unflatten(v, tensors) for v in value)
+    if tag == "dtype":
+        return _DTYPES[value]
     if tag == "list":
         return [_unflatten(v, tensors) for v in value]
     return value

@@ -8,7 +8,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from finer_core.schema import check_within
-from finer_core.training.optimizers.eager import EagerOptimizer
+from finer_core.training.optimizers.eager import EagerOptimizer, loss_of
 
 
 class WeightEma(EagerOptimizer):
@@ -49,7 +49,7 @@ class WeightEma(EagerOptimizer):
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Take the parameters as they are now into the average."""
         self.finish()
-        return None if closure is None else closure()
+        return loss_of(closure)
 
     def advance(self) -> None:
         """Do nothing: how much an update counts, and whether there is one, depends on the steps made."""

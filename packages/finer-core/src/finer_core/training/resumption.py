@@ -16,14 +16,12 @@ from finer_core.schema import check_entries, plain, shown
 from finer_core.training.circumstances import CIRCUMSTANCES
 from finer_core.training.guard import settings_of
 from finer_core.training.loop import Fit
-from finer_core.training.optimizers.eager import EagerOptimizer
 from finer_core.training.state import TrainState
 
 _MAY_DIFFER = frozenset({"network", "device", "memory", "checkpoint_seconds"})
 """Settings that are compared in another way, or that a resumed fit takes from its checkpoint without a word."""
 _HOW = frozenset({"foreach", "fused", "capturable", "differentiable"})
 """Entries of an optimizer's groups that say how it computes, and not what."""
-_OF_ANY_OPTIMIZER = frozenset({"defaults", "state", "param_groups"})
 _NOTHING = "nothing"
 
 
@@ -97,10 +95,7 @@ def description_of(fit: Fit) -> dict[str, Any]:
         "network": {name: settings for name, module in modules.items() if (settings := _settings_of(module))},
         "module": {name: type(module).__name__ for name, module in modules.items()},
         "dtypes": sorted({str(parameter.dtype) for parameter in fit.network.parameters()}),
-        "optimizers": [
-            {"type": type(each).__name__, **_beside_groups(each), "groups": _groups_of(each, names)}
-            for each in fit.optimizers
-        ],
+        "optimizers": [{"type": type(each).__name__, "groups": _groups_of(each, names)} for each in fit.optimizers],
         "schedule": [float(fit.schedule(step, fit.steps)) for step in sorted(quarters)],
         "log_every": fit.log_every,
         "max_grad_norm": fit.max_grad_norm,
@@ -143,14 +138,6 @@ def _settings_of(layer: nn.Module) -> dict[str, Any]:
     return {**_plain(config.to_dict()), **own} if isinstance(config, NetworkConfig) else {}
 
 
-def _beside_groups(optimizer: Optimizer) -> dict[str, Any]:
-    """Return the settings of an optimizer of ours that are no matter of its groups."""
-    if not isinstance(optimizer, EagerOptimizer):
-        return {}
-    own = {name: value for name, value in vars(optimizer).items() if name[0] != "_" and name not in _OF_ANY_OPTIMIZER}
-    return {name: str(value) if isinstance(value, torch.dtype) else _plain(value) for name, value in own.items()}
-
-
 def _groups_of(optimizer: Optimizer, names: Mapping[int, str]) -> list[dict[str, Any]]:
     """Return an optimizer's groups: settings, rate, and parameters by name, "" for one that is not the network's."""
     return [
@@ -171,7 +158,7 @@ def _plain(value: Any) -> Any:
         return {str(name): _plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    value = plain(value)
+    value = str(value) if isinstance(value, torch.dtype) else plain(value)
     return value if value is None or isinstance(value, bool | int | float | str) else type(value).__name__
 
 

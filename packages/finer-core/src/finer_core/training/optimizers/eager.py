@@ -21,6 +21,14 @@ class EagerOptimizer(optim.Optimizer):
     zero_grad = inspect.unwrap(optim.Optimizer.zero_grad)
 
 
+def loss_of(closure: Callable[[], Any] | None) -> Any:
+    """Return what a step's closure does, which computes gradients wherever the step is made; None without one."""
+    if closure is None:
+        return None
+    with torch.enable_grad():
+        return closure()
+
+
 class Adam(EagerOptimizer, optim.Adam):
     """PyTorch's Adam, to the same bits."""
 

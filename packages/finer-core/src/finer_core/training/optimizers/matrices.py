@@ -3,20 +3,26 @@
 from typing import Any
 
 from torch import Tensor
-from torch.optim import Optimizer
 
 from finer_core.errors import InputError
 from finer_core.schema import check_within, shown
+from finer_core.training.optimizers.eager import EagerOptimizer
 
 
-def check_matrices(optimizer: Optimizer, *, complex_too: bool = False) -> None:
-    """Raise ValueError for a parameter of the optimizer that is not a matrix, or complex where only real ones are."""
-    kind = "matrices" if complex_too else "real matrices"
-    for group in optimizer.param_groups:
-        for parameter in group["params"]:
-            if parameter.ndim != 2 or (parameter.is_complex() and not complex_too):
+class MatrixOptimizer(EagerOptimizer):
+    """An `EagerOptimizer` of matrices alone. What it does is said by its groups, so that copies and states have it."""
+
+    _takes_complex = False
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add parameters with settings of their own; ValueError for one that is not a matrix of a kind taken."""
+        super().add_param_group(param_group)
+        kind = "matrices" if self._takes_complex else "real matrices"
+        for parameter in param_group["params"]:
+            if parameter.ndim != 2 or (parameter.is_complex() and not self._takes_complex):
+                self.param_groups.pop()
                 raise ValueError(
-                    f"{type(optimizer).__name__} updates {kind}, got {tuple(parameter.shape)} of "
+                    f"{type(self).__name__} updates {kind}, got {tuple(parameter.shape)} of "
                     f"{parameter.dtype}; give other parameters to Adam"
                 )
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from finer_core.errors import InputError
 from finer_core.schema import check_within, shown
-from finer_core.training.optimizers.eager import EagerOptimizer
-from finer_core.training.optimizers.matrices import check_matrices
+from finer_core.training.optimizers.eager import loss_of
+from finer_core.training.optimizers.matrices import MatrixOptimizer
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Of the quintic whose iteration drives singular values towards 1 fastest (Jordan et al., 2024)."""
@@ -41,7 +41,7 @@ def orthogonalize(matrices: Tensor, *, dtype: torch.dtype = torch.float32) -> Te
     return x.mT if tall else x
 
 
-class Muon(EagerOptimizer):
+class Muon(MatrixOptimizer):
     """Update matrices along their orthogonalized momentum (Jordan et al., 2024).
 
     The same rule as `torch.optim.Muon` without weight decay, whose products are in bfloat16 always: on a processor
@@ -81,19 +81,17 @@ class Muon(EagerOptimizer):
         check_within(momentum, "[0, 1)", what="momentum")
         if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
             raise InputError(f"dtype must be a floating-point type of PyTorch's or None, got {shown(dtype)}")
-        super().__init__(params, {"lr": lr, "momentum": momentum})
-        check_matrices(self)
-        self.dtype = dtype
+        super().__init__(params, {"lr": lr, "momentum": momentum, "dtype": dtype})
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every matrix that has a gradient."""
-        loss = None if closure is None else closure()
+        loss = loss_of(closure)
         alike: dict[tuple[Any, ...], list[tuple[nn.Parameter, dict[str, Any], dict[str, Any]]]] = {}
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    is_lowered = self.dtype is not None and parameter.dtype == torch.float32
-                    dtype = self.dtype if is_lowered else parameter.dtype
+                    is_lowered = group["dtype"] is not None and parameter.dtype == torch.float32
+                    dtype = group["dtype"] if is_lowered else parameter.dtype
                     key = (parameter.shape, parameter.device, dtype)
                     alike.setdefault(key, []).append((parameter, self.state[parameter], group))
         for (*_, dtype), entries in alike.items():
@@ -114,7 +112,7 @@ def _update(entries: Sequence[tuple[nn.Parameter, dict[str, Any], dict[str, Any]
     steps = orthogonalize(torch.stack(ahead), dtype=dtype)
     rows, columns = entries[0][0].shape
     for (parameter, _, group), direction in zip(entries, steps, strict=True):
-        rate = group["lr"] * math.sqrt(max(1.0, rows / columns))
+        rate = group["lr"] * math.sqrt(max(1.0, rows / max(1, columns)))
         if isinstance(rate, Tensor):  # on the device, where a recorded step reads it
             parameter.sub_(direction * rate)
         else:

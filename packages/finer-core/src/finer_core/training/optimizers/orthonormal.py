@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from finer_core.casts import widened
 from finer_core.shapes import Float
 
 _LARGEST = 256
@@ -28,7 +29,7 @@ def orthonormalize_columns(matrices: Float[Tensor, "n size size"]) -> Float[Tens
         kernel = _gram_schmidt()
         if kernel is not None:
             return kernel(matrices)
-    return torch.linalg.qr(matrices).Q.contiguous()
+    return torch.linalg.qr(widened(matrices)).Q.to(matrices).contiguous()
 
 
 @lru_cache(maxsize=1)

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from finer_core.casts import widened
 from finer_core.parallel import parallel_map
 from finer_core.schema import check_flag, check_within
-from finer_core.training.optimizers.eager import EagerOptimizer
-from finer_core.training.optimizers.matrices import check_betas, check_matrices, squared_modulus
+from finer_core.training.optimizers.eager import loss_of
+from finer_core.training.optimizers.matrices import MatrixOptimizer, check_betas, squared_modulus
 from finer_core.training.optimizers.soap_stack import SoapStack, renew
 
 RENEW_EVERY = 10
@@ -19,7 +20,7 @@ RENEW_EVERY = 10
 Job = tuple[nn.Parameter, dict[str, Any], dict[str, Any]]
 
 
-class Soap(EagerOptimizer):
+class Soap(MatrixOptimizer):
     """Update matrices by Adam in the eigenbases of their gradients' covariances (Vyas et al., 2024, "SOAP").
 
     Formula: with G = dL/dW, running means L of G G^H and R of G^H G (decay beta_2), and their eigenvectors Q_L and Q_R,
@@ -54,6 +55,8 @@ class Soap(EagerOptimizer):
         >>> optimizer.step()
     """
 
+    _takes_complex = True
+
     def __init__(
         self,
         params: Iterable[nn.Parameter],
@@ -69,15 +72,18 @@ class Soap(EagerOptimizer):
         check_within(eps, "[0, inf)", what="eps")
         check_flag(nesterov, what="nesterov")
         check_within(renew_every, "[1, inf)", what="renew_every", is_whole=True)
-        self.renew_every = renew_every
-        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "nesterov": nesterov})
-        check_matrices(self, complex_too=True)
-
         self._stacks: list[SoapStack] = []
+        settings = {"lr": lr, "betas": betas, "eps": eps, "nesterov": nesterov, "renew_every": renew_every}
+        super().__init__(params, settings)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the state of a copy, or one that was saved."""
+        super().__setstate__(state)
+        self._stacks = []
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every matrix that has a gradient."""
-        loss = None if closure is None else closure()
+        loss = loss_of(closure)
         jobs = self._jobs()
         if all(parameter.device.type == "cpu" for parameter, _, _ in jobs):
             jobs.sort(key=lambda job: -job[0].numel())  # the cores then end at about the same time
@@ -99,10 +105,13 @@ class Soap(EagerOptimizer):
     @torch.no_grad()
     def finish(self) -> None:
         """Do the rest of a step, after `advance` or what repeats it."""
+        settings = {id(p): group for group in self.param_groups for p in group["params"]}
+        due = []
         for stack in self._stacks:
             for state in stack.states:
                 state["step"] += 1
-        due = [stack for stack in self._stacks if stack.states[0]["step"] % self.renew_every == 0]
+            if stack.states[0]["step"] % settings[id(stack.parameters[0])]["renew_every"] == 0:
+                due.append(stack)
         if due:
             renew(due)
         for parameter, state, group in self._jobs():
@@ -131,13 +140,8 @@ class Soap(EagerOptimizer):
         parameter.sub_(left @ direction @ right.mH, alpha=rate)
         state["left"].lerp_(grad @ grad.mH, 1 - beta2)
         state["right"].lerp_(grad.mH @ grad, 1 - beta2)
-        if step % self.renew_every == 0:
+        if step % group["renew_every"] == 0:
             _renew(state)
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take back what `state_dict` returned."""
-        super().load_state_dict(state_dict)
-        self._stacks = []
 
     def _jobs(self) -> list[Job]:
         """Return the matrices that have a gradient, each with its state and its group's settings."""
@@ -179,7 +183,7 @@ def _eigenvectors(covariance: Tensor) -> Tensor:
         # Once a fit. It is nearly of rank 2 then, which single precision on a GPU does not always get done with.
         exact = torch.promote_types(covariance.dtype, torch.float64)
         return torch.linalg.eigh(finite.cpu().to(exact)).eigenvectors.flip(1).to(covariance).contiguous()
-    return torch.linalg.eigh(finite).eigenvectors.flip(1).contiguous()
+    return torch.linalg.eigh(widened(finite)).eigenvectors.flip(1).to(covariance).contiguous()
 
 
 def _renew(state: dict[str, Any]) -> None:
@@ -201,4 +205,4 @@ def followed(basis: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
     """
     product = covariance @ basis
     order = (basis.conj() * product).sum(0).real.argsort(descending=True)
-    return torch.linalg.qr(product[:, order]).Q.contiguous(), order
+    return torch.linalg.qr(widened(product[:, order])).Q.to(product).contiguous(), order
