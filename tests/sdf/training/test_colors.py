@@ -97,6 +97,9 @@ def test_colors_that_are_left_out_are_said(tmp_path):
     for named in (head, head.replace("uchar ", "uchar diffuse_").replace("uchar diffuse_int", "uchar int")):
         (tmp_path / "a.ply").write_text(named + corners + "".join(f"{face} 9 8 7\n" for face in faces))
         assert read_shape(tmp_path / "a.ply").notes == ("left out the colors of its faces",)
+    one = head.replace("property uchar red\nproperty uchar green\n", "").replace("uchar blue", "uchar b")  # a number
+    (tmp_path / "a.ply").write_text(one + corners + "".join(f"{face} 9\n" for face in faces))
+    assert not read_shape(tmp_path / "a.ply").notes
     shown = corners.replace("\n", " 255 0 0 255\n"), [f"{face} 255 0 0" for face in faces]
     for word, vertices, polygons in (("C", shown[0], faces), ("", shown[0], faces), ("", corners, shown[1])):
         (tmp_path / "a.off").write_text(f"{word}OFF\n4 4 6\n{vertices}" + "\n".join(polygons) + "\n")

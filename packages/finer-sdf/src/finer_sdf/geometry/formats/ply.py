@@ -78,7 +78,7 @@ def read_ply(path: Path, room: Room) -> RawShape:
     if not declared.get("face"):
         return shape
     lists = tables["face"].lists if "face" in tables else {}
-    if "face" in tables and {*map(standard_name, tables["face"].values)} & {*COLOR} and shape.colors is None:
+    if "face" in tables and {*map(standard_name, tables["face"].values)} >= {*COLOR} and shape.colors is None:
         shape = dataclasses.replace(shape, notes=(*notes, "left out the colors of its faces"))
     polygons = next((lists[name] for name in _CORNERS if name in lists), None)
     if polygons is None:
