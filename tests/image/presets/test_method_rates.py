@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from skimage import data
 
 from finer_core.methods import METHODS, method_names
 from finer_image import evaluate, fit
@@ -52,7 +53,7 @@ def picture() -> np.ndarray:
 
 
 def psnr_of(picture: np.ndarray, method: str, **given: object) -> float:
-    model, history = fit(picture, method=method, **SMALL, **given)
+    model, history = fit(picture, method=method, **{**SMALL, **given})
     assert history[-1].rollbacks == 0
     return evaluate(model, picture)["psnr"]
 
@@ -68,7 +69,13 @@ def test_a_longer_fit_is_better(picture, long_fits, method):
     assert long_fits[method] > psnr_of(picture, method, steps=20) + 1
 
 
-@pytest.mark.parametrize("method", ["siren", "pemlp", "real-wire", "bacon"])
+@pytest.mark.parametrize("method", ["pemlp", "real-wire", "bacon"])
 def test_rates_of_its_own_are_far_better_than_the_usual_ones(picture, long_fits, method):
     usual = {"matrix_learning_rate": 5e-4, "learning_rate": METHODS[method].for_task("image").learning_rate}
     assert long_fits[method] > psnr_of(picture, method, steps=80, **usual) + 5
+
+
+def test_siren_gains_by_a_first_omega_above_the_published_one():
+    picture = data.astronaut()[::8, ::8]
+    published = psnr_of(picture, "siren", steps=80, network={**SMALL["network"], "first_omega_0": 30.0})
+    assert psnr_of(picture, "siren", steps=80) > published + 1

@@ -31,7 +31,7 @@ class MethodRules:
 
 METHOD_RULES = {
     "finer": MethodRules(large_batches=True, noiseless=1e-3, short_passes=3000.0),
-    "siren": MethodRules(matrices=8e-4, rest=4e-4, large_batches=True),
+    "siren": MethodRules(rest=2.5e-4, large_batches=True),
     "gauss": MethodRules(matrices=1.4e-3, rest=2e-4, optimizer="muon"),
     "wire": MethodRules(matrices=1e-3, rest=5e-4),
     "pemlp": MethodRules(matrices=8e-3, rest=4e-3),

@@ -14,7 +14,10 @@ over the published ones, and nothing at 128x128 (docs/studies/equal_time.md)."""
 _GAUSS_SCALE = 14.0
 """Gaussian networks hardly learn in so few steps with the published 30."""
 _WIRE = {"first_omega_0": 18.0, "hidden_omega_0": 6.0, "scale": 3.0}
-"""Nor do WIRE's with the published 20, 20 and 10. Other methods keep published values (docs/budgets.md)."""
+"""Nor do WIRE's with the published 20, 20 and 10."""
+_SIREN_OMEGA, _SIREN_LOWEST = 90.0, 30.0
+"""Of SIREN's first layer, of narrow networks the published one: photographs at 256x256 gain 8 dB by it in 40 passes.
+Other methods keep published values (docs/budgets.md)."""
 _OMEGA_EXPONENT = 1 / 3
 """First omega falls as the passes to this power where values are crowded (docs/studies/lengths.md)."""
 _LOWEST_OMEGA_AT = 160.0
@@ -26,7 +29,8 @@ def fast_network(method: str, *, passes: float, crowding: float, hidden_features
     """Return the hyper-parameters that the fast preset takes in place of a method's published ones.
 
     Formula: FINER's omega = 15 n min(1, 40 / min(P, L))^(c / 3), with n = min(1, w / 128) and
-    L = 160 min(2, max(1, 256 / w)), and k = 12; a Gaussian network's scale is 14 sqrt(n), and WIRE's first omega 18 n.
+    L = 160 min(2, max(1, 256 / w)), and k = 12; a Gaussian network's scale is 14 sqrt(n), WIRE's first omega 18 n and
+    SIREN's 90 n, at least 30.
 
     Args:
         method: The method.
@@ -39,6 +43,8 @@ def fast_network(method: str, *, passes: float, crowding: float, hidden_features
         return {"scale": round(_GAUSS_SCALE * math.sqrt(narrow), 3)}
     if method == "wire":
         return {**_WIRE, "first_omega_0": round(_WIRE["first_omega_0"] * narrow, 3)}
+    if method == "siren":
+        return {"first_omega_0": round(max(_SIREN_LOWEST, _SIREN_OMEGA * narrow), 3)}
     if method != "finer":
         return {}
     falling = min(passes, _LOWEST_OMEGA_AT * min(2.0, max(1.0, USUAL_WIDTH / hidden_features)))
