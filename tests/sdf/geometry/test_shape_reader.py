@@ -236,6 +236,20 @@ def test_a_fin_stays_beside_faces_whose_back_sides_go(tmp_path, place, length):
     assert len(got.faces) == len(mesh.faces) + 2 * length and got.volume() == pytest.approx(1)
 
 
+@pytest.mark.parametrize("gap", [5, 1000])
+def test_a_wall_stays_between_faces_whose_back_sides_go_and_others(tmp_path, gap):
+    """It would close the lower room as well as the faces of the upper one that are there twice."""
+    mesh = trimesh.creation.box().subdivide().subdivide()
+    middle = np.abs(mesh.vertices[:, 2]) < 1e-9
+    rim = mesh.edges_unique[middle[mesh.edges_unique].all(axis=1)]
+    wall = np.column_stack([rim, np.full(len(rim), len(mesh.vertices))])
+    some = np.flatnonzero((mesh.triangles_center[:, 2] > 0) & (np.arange(len(mesh.faces)) % gap != gap - 1))
+    faces = np.concatenate([mesh.faces, mesh.faces[some, ::-1], wall, wall[:, ::-1]])
+    got, notes = read_mesh(tmp_path, np.vstack([mesh.vertices, [[0.01, 0.02, 0]]]), faces)
+    assert f"dropped {len(some)} repeated faces" in notes
+    assert len(got.faces) == len(mesh.faces) + 2 * len(wall) and got.volume() == pytest.approx(1)
+
+
 def test_back_sides_that_are_cut_otherwise_are_said(tmp_path):
     """A square and its back side may be cut along different diagonals, so no two triangles are the same."""
     sides = [[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]]

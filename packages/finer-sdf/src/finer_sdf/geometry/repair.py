@@ -167,10 +167,11 @@ def _fill_holes(edges: Edges, *, is_twice: Bool[np.ndarray, " sides"]) -> Bool[n
     joins = (edges.uses == 2)[index].ravel()
     ends = np.repeat(np.arange(count), 3)[joins], count + index.ravel()[joins]
     graph = coo_matrix((np.ones(len(ends[0]), dtype=np.int8), ends), shape=(count + total, count + total))
-    patch = connected_components(graph, directed=False)[1][:count].astype(np.int64)
+    named = connected_components(graph, directed=False)[1][:count]
+    patch, sizes = np.unique(named, return_inverse=True, return_counts=True)[1:]
     pairs, uses = np.unique(patch[:, None] * total + index, return_counts=True)
     patch_of, edge_of = np.divmod(pairs, total)
-    fills = np.zeros(count + total, dtype=bool)  # by patch
+    fills = np.zeros(len(sizes), dtype=bool)
     while True:  # what fills holes may open those of a patch beside it
         before, after = (
             np.bincount(patch_of, weights=each % 2, minlength=len(fills))
@@ -179,6 +180,9 @@ def _fill_holes(edges: Edges, *, is_twice: Bool[np.ndarray, " sides"]) -> Bool[n
         better = ~fills & (after < before)
         if not better.any():
             break
+        # One after another: before the faces about a wall are there once, it may seem to fill what they do.
+        better &= after == after[better].min()
+        better &= sizes == sizes[better].max()
         fills |= better
         gone = better[patch_of]
         once += np.bincount(edge_of[gone], weights=uses[gone], minlength=total).astype(once.dtype)
