@@ -120,6 +120,18 @@ def test_that_inputs_lack_a_figure_is_told_below_its_mean():
     assert TABLE.content(rows)["means"][0]["psnr"] is None and "Left out" not in TABLE.markdown(rows)
 
 
+def test_that_seeds_lack_a_figure_is_told_below_their_mean():
+    rows = [*of_seeds("a", 30.0, 32.0), *of_seeds("b", 20.0, 22.0), *of_seeds("c", 10.0, None)]
+    rows[3]["psnr"] = None  # of a fit that has no such figure; that of "c" failed, as its row says
+    assert [row.get("left_out") for row in TABLE.content(rows)["over_seeds"]] == [None, {"psnr": 1}, None]
+    told = "Left out of a mean, because their figure is infinite or there is none: "
+    told += "finer of b, PSNR, 1 of 2 seeds; finer, PSNR, 1 of 2 whats."
+    assert told in TABLE.markdown(rows).splitlines()
+    assert "left_out" not in TABLE.csv(rows)
+    rows[2]["psnr"] = None
+    assert "finer of b" not in TABLE.markdown(rows)
+
+
 def test_names_that_are_no_text_can_be_written(tmp_path):
     TABLE.write(tmp_path, [{**ROWS[0], "what": "caf\udce9"}])
     for name in ("benchmark.csv", "benchmark.md"):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from finer_core.errors import InputError
 from finer_core.training import Muon, Soap, WeightEma, fit
 
 KINDS = pytest.mark.parametrize(
@@ -135,6 +136,31 @@ def test_parameters_given_later_are_matrices_too(kind, options):
     _, optimizer = begun(kind, **options)
     with pytest.raises(ValueError, match=r"matrices, got \(3,\)"):
         optimizer.add_param_group({"params": [nn.Parameter(torch.ones(3))]})
+    assert len(optimizer.param_groups) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "setting", "reason"),
+    [
+        (Soap, {"lr": -1.0}, "lr"),
+        (Soap, {"betas": (0.9, 1.0)}, "betas"),
+        (Soap, {"eps": -1.0}, "eps"),
+        (Soap, {"nesterov": 2}, "nesterov"),
+        (Soap, {"renew_every": 0}, "renew_every"),
+        (Muon, {"lr": float("nan")}, "lr"),
+        (Muon, {"momentum": 1.0}, "momentum"),
+        (Muon, {"dtype": "bfloat16"}, "dtype"),
+    ],
+)
+def test_settings_of_a_group_are_checked_as_those_of_all_are(kind, setting, reason):
+    group = {"params": [nn.Parameter(torch.ones(3, 3))], **setting}
+    with pytest.raises(InputError, match=reason):
+        kind([nn.Parameter(torch.ones(3, 3))], **setting)
+    with pytest.raises(InputError, match=reason):
+        kind([dict(group)])
+    _, optimizer = begun(kind)
+    with pytest.raises(InputError, match=reason):
+        optimizer.add_param_group(group)
     assert len(optimizer.param_groups) == 1
 
 

@@ -155,6 +155,18 @@ def test_primaries_of_a_tiff_that_are_none_are_passed_over(tmp_path, tags):
     assert np.array_equal(image.pixels, PIXELS) and image.notes == ()
 
 
+def test_primaries_of_gray_pictures_say_nothing(tmp_path):
+    data, gray, chunk = io.BytesIO(), PIXELS[..., 0], b"cHRM" + ADOBE_RGB
+    Pillow.fromarray(gray).save(data, "PNG")
+    png = data.getvalue()[:33] + struct.pack(">I", len(ADOBE_RGB)) + chunk + _crc(chunk) + data.getvalue()[33:]
+    tags = [(318, "2I", 2, [3457, 10_000, 3585, 10_000], True), (319, "2I", 6, [1, 2] * 6, True)]
+    for path in (
+        saved(tmp_path / "a.png", png),
+        saved(tmp_path / "a.tif", tiff_bytes(gray, photometric="minisblack", extratags=tags)),
+    ):
+        assert np.array_equal(read_image(path).pixels[..., 0], gray) and read_image(path).notes == ()
+
+
 GDAL = """<GDALMetadata>
 <Item name="OFFSET" sample="0" role="offset">-1000</Item>
 <Item name="SCALE" sample="0" role="scale">{scale}</Item>

@@ -218,14 +218,36 @@ def test_back_sides_of_fins_and_inner_walls_stay(tmp_path):
     assert len(got.faces) == len(faces) + 2 and got.volume() == pytest.approx(2)
 
 
-def test_a_fin_stays_beside_faces_whose_back_sides_go(tmp_path):
+@pytest.mark.parametrize("length", [1, 30])
+@pytest.mark.parametrize("place", ["across", "at an edge of such a face"])
+def test_a_fin_stays_beside_faces_whose_back_sides_go(tmp_path, place, length):
+    """However many open edges it would have, and wherever it is joined to the faces."""
     mesh = trimesh.creation.box().subdivide()
     ends = [int(np.abs(mesh.vertices - corner).sum(axis=1).argmin()) for corner in ([0.5] * 3, [-0.5] * 3)]
-    fin = [*ends, len(mesh.vertices)]
-    faces = np.concatenate([mesh.faces, mesh.faces[:20, ::-1], [fin, fin[::-1]]])
-    got, notes = read_mesh(tmp_path, np.vstack([mesh.vertices, [[2.0, 0, 0]]]), faces)
-    assert "dropped 20 repeated faces" in notes
-    assert len(got.faces) == len(mesh.faces) + 2 and got.volume() == pytest.approx(1)
+    if place != "across":
+        ends = mesh.faces[0, :2].tolist()
+    # A strip of triangles, of which each has two vertices of the one before.
+    strip = np.array([*ends, *range(len(mesh.vertices), len(mesh.vertices) + length)])
+    fin = np.stack([strip[:-2], strip[1:-1], strip[2:]], axis=1)
+    tips = np.array([[2.0 + i, i % 2, 0.5 * (i % 3)] for i in range(length)])
+    faces = np.concatenate([mesh.faces, mesh.faces[:20, ::-1], fin, fin[:, ::-1]])
+    got, notes = read_mesh(tmp_path, np.vstack([mesh.vertices, tips]), faces)
+    assert "dropped 20 repeated faces" in notes and not any("wound" in note for note in notes)
+    assert len(got.faces) == len(mesh.faces) + 2 * length and got.volume() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("gap", [5, 1000])
+def test_a_wall_stays_between_faces_whose_back_sides_go_and_others(tmp_path, gap):
+    """It would close the lower room as well as the faces of the upper one that are there twice."""
+    mesh = trimesh.creation.box().subdivide().subdivide()
+    middle = np.abs(mesh.vertices[:, 2]) < 1e-9
+    rim = mesh.edges_unique[middle[mesh.edges_unique].all(axis=1)]
+    wall = np.column_stack([rim, np.full(len(rim), len(mesh.vertices))])
+    some = np.flatnonzero((mesh.triangles_center[:, 2] > 0) & (np.arange(len(mesh.faces)) % gap != gap - 1))
+    faces = np.concatenate([mesh.faces, mesh.faces[some, ::-1], wall, wall[:, ::-1]])
+    got, notes = read_mesh(tmp_path, np.vstack([mesh.vertices, [[0.01, 0.02, 0]]]), faces)
+    assert f"dropped {len(some)} repeated faces" in notes
+    assert len(got.faces) == len(mesh.faces) + 2 * len(wall) and got.volume() == pytest.approx(1)
 
 
 def test_back_sides_that_are_cut_otherwise_are_said(tmp_path):

@@ -6,8 +6,8 @@ the derivative of the *function* even when the network is trained by the rule th
 output row i depends on coordinate row i only, as in every network here.
 
 All results can be differentiated further when `create_graph=True`: an eikonal loss on `gradient` trains with exact
-parameter gradients. They work inside `torch.no_grad` and `torch.inference_mode`, and
-`torch.autocast` rounds none.
+parameter gradients. They work inside `torch.no_grad` and `torch.inference_mode`.
+`torch.autocast` rounds none of a network of this package; another field it computes, and derives, in half precision.
 """
 
 from collections.abc import Callable

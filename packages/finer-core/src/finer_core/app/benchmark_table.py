@@ -53,7 +53,8 @@ class BenchmarkTable:
         groups, columns = self._groups(rows), list(self.headings)
         if _are_several(groups):
             columns += [*(f"{name}_spread" for name in self.figures), "seeds"]
-            rows = [self._over_seeds(group) for group in groups]
+            over_seeds = [self._over_seeds(group) for group in groups]
+            rows = [{name: value for name, value in row.items() if name != "left_out"} for row in over_seeds]
         else:
             columns.insert(2, "seed")
         text = io.StringIO()
@@ -71,7 +72,8 @@ class BenchmarkTable:
             rows = [self._over_seeds(group) for group in groups]
         means = self._means(groups)
         lines = [*self._lines(rows, headings), "", *self._lines(means, self._mean_headings())]
-        if left_out := [part for mean in means for part in self._left_out(mean)]:
+        averaged = [*rows, *means] if several else means
+        if left_out := [part for row in averaged for part in self._left_out(row)]:
             told = "Left out of a mean, because their figure is infinite or there is none"
             lines += ["", f"{told}: {'; '.join(left_out)}."]
         if several:
@@ -94,13 +96,17 @@ class BenchmarkTable:
         return list(groups.values())
 
     def _over_seeds(self, group: Sequence[Row]) -> dict[str, Any]:
-        """Return a row of the means over the seeds with which a method could be fitted to an input."""
+        """Return a row of the means over the seeds with which a method could be fitted to an input.
+
+        How many of these lack a figure that others have is under "left_out".
+        """
         fitted, failed = _parted(group)
         first = (fitted or failed)[0]
         row: dict[str, Any] = {name: first.get(name) for name in self.headings}
         for name in self.figures:
             values = [each[name] for each in fitted if each.get(name) is not None]
             row[name], row[f"{name}_spread"] = mean_and_spread(values)
+            _tell_left_out(row, name, len(fitted) - len(values), of=len(fitted))
         row["seeds"] = len(fitted)
         if failed:
             row["error"] = f"{len(failed)} of {len(group)} seeds failed: {failed[0]['error']}"
@@ -124,20 +130,21 @@ class BenchmarkTable:
                 whole_rows = [values for values in known if None not in values]
                 by_seed = zip(*whole_rows, strict=True)
                 mean[name], spread = mean_and_spread([fmean(values) for values in by_seed])
-                if 0 < len(whole_rows) < len(known):
-                    mean["left_out"] = {**mean.get("left_out", {}), name: len(known) - len(whole_rows)}
+                _tell_left_out(mean, name, len(known) - len(whole_rows), of=len(known))
                 if seeds > 1:
                     mean[f"{name}_spread"] = spread
             means.append(mean | {name: own[0][0][name] for name in self.of_method})
         return means
 
-    def _left_out(self, mean: Row) -> list[str]:
-        """Return in words which figures of a method some inputs lack."""
+    def _left_out(self, row: Row) -> list[str]:
+        """Return in words which figures some seeds, or some inputs, of a row's means lack."""
         of_input, of_method, *_ = self.headings
-        inputs, lacking = f"{of_input}s", mean.get("left_out", {})
+        is_of_one = of_input in row
+        whose = f"{row[of_method]} of {row[of_input]}" if is_of_one else row[of_method]
+        counted = "seeds" if is_of_one else f"{of_input}s"
         return [
-            f"{mean[of_method]}, {self.headings[name]}, {count} of {mean[inputs]} {inputs}"
-            for name, count in lacking.items()
+            f"{whose}, {self.headings[name]}, {count} of {row[counted]} {counted}"
+            for name, count in row.get("left_out", {}).items()
         ]
 
     def _mean_headings(self) -> dict[str, str]:
@@ -178,6 +185,12 @@ def _are_several(groups: Sequence[Sequence[Row]]) -> bool:
 def _parted(group: Sequence[Row]) -> tuple[list[Row], list[Row]]:
     """Return the rows of fits, and of those that failed."""
     return [row for row in group if not row.get("error")], [row for row in group if row.get("error")]
+
+
+def _tell_left_out(row: dict[str, Any], name: str, count: int, *, of: int) -> None:
+    """Say in a row of means how many values lack a figure, if others have it."""
+    if 0 < count < of:
+        row["left_out"] = {**row.get("left_out", {}), name: count}
 
 
 def _encodable(text: str) -> str:

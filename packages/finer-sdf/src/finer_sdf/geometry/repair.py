@@ -129,10 +129,10 @@ def _without_repeats(faces: np.ndarray) -> tuple[np.ndarray, int]:
     """
     first = np.argmin(faces, axis=1)
     turned = np.take_along_axis(faces, (first[:, None] + np.arange(3)) % 3, axis=1)
-    kept, _ = first_of_equals(turned)
+    kept = np.sort(first_of_equals(turned)[0])  # of two sides the one that the file has first
     second, _ = _second_sides(turned[kept])
     kept = kept[~second]
-    return faces[np.sort(kept)], len(faces) - len(kept)
+    return faces[kept], len(faces) - len(kept)
 
 
 def _second_sides(faces: Faces) -> tuple[Bool[np.ndarray, " faces"], Bool[np.ndarray, " faces"]]:
@@ -158,18 +158,36 @@ def _second_sides(faces: Faces) -> tuple[Bool[np.ndarray, " faces"], Bool[np.nda
 
 
 def _fill_holes(edges: Edges, *, is_twice: Bool[np.ndarray, " sides"]) -> Bool[np.ndarray, " sides"]:
-    """Return which sides that are there twice leave fewer open edges if each of those about them is there once."""
-    fill = np.zeros(len(is_twice), dtype=bool)
-    index, total = edges.index[is_twice], len(edges.uses)
+    """Return which sides that are there twice leave fewer open edges if each of those about them is there once.
+
+    They are asked in patches that no edge of three sides goes through: a fin, or a wall, is a patch of its own.
+    """
+    index, total, count = edges.index[is_twice], len(edges.uses), int(is_twice.sum())
     once = edges.uses - np.bincount(index.ravel(), minlength=total)
-    count = len(index)
-    ends = np.repeat(np.arange(count), 3), count + index.ravel()
-    graph = coo_matrix((np.ones(index.size, dtype=np.int8), ends), shape=(count + total, count + total))
-    patch = connected_components(graph, directed=False)[1][:count].astype(np.int64)  # over edges of any number of faces
+    joins = (edges.uses == 2)[index].ravel()
+    ends = np.repeat(np.arange(count), 3)[joins], count + index.ravel()[joins]
+    graph = coo_matrix((np.ones(len(ends[0]), dtype=np.int8), ends), shape=(count + total, count + total))
+    named = connected_components(graph, directed=False)[1][:count]
+    patch, sizes = np.unique(named, return_inverse=True, return_counts=True)[1:]
     pairs, uses = np.unique(patch[:, None] * total + index, return_counts=True)
     patch_of, edge_of = np.divmod(pairs, total)
-    before, after = (np.bincount(patch_of, weights=each % 2) for each in (once[edge_of], once[edge_of] + uses))
-    fill[is_twice] = (after < before)[patch]
+    fills = np.zeros(len(sizes), dtype=bool)
+    while True:  # what fills holes may open those of a patch beside it
+        before, after = (
+            np.bincount(patch_of, weights=each % 2, minlength=len(fills))
+            for each in (once[edge_of], once[edge_of] + uses)
+        )
+        better = ~fills & (after < before)
+        if not better.any():
+            break
+        # One after another: before the faces about a wall are there once, it may seem to fill what they do.
+        better &= after == after[better].min()
+        better &= sizes == sizes[better].max()
+        fills |= better
+        gone = better[patch_of]
+        once += np.bincount(edge_of[gone], weights=uses[gone], minlength=total).astype(once.dtype)
+    fill = np.zeros(len(is_twice), dtype=bool)
+    fill[is_twice] = fills[patch]
     return fill
 
 

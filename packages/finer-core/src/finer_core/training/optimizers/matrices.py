@@ -15,16 +15,32 @@ class MatrixOptimizer(EagerOptimizer):
     _takes_complex = False
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add parameters with settings of their own; ValueError for one that is not a matrix of a kind taken."""
+        """Add parameters with settings of their own.
+
+        Raises:
+            ValueError: For a parameter that is not a matrix of a kind taken.
+            InputError: For a setting that cannot be used.
+        """
         super().add_param_group(param_group)
+        try:
+            self._check_group(param_group)
+        except ValueError:  # as an InputError is
+            self.param_groups.pop()
+            raise
+
+    def _check_group(self, group: dict[str, Any]) -> None:
         kind = "matrices" if self._takes_complex else "real matrices"
-        for parameter in param_group["params"]:
+        for parameter in group["params"]:
             if parameter.ndim != 2 or (parameter.is_complex() and not self._takes_complex):
-                self.param_groups.pop()
                 raise ValueError(
                     f"{type(self).__name__} updates {kind}, got {tuple(parameter.shape)} of "
                     f"{parameter.dtype}; give other parameters to Adam"
                 )
+        self._check_settings(group)
+
+    def _check_settings(self, group: dict[str, Any]) -> None:
+        """Raise InputError for a setting of a group that cannot be used."""
+        raise NotImplementedError
 
 
 def check_betas(betas: Any) -> None:

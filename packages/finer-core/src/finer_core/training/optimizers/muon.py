@@ -77,11 +77,14 @@ class Muon(MatrixOptimizer):
         momentum: float = 0.95,
         dtype: torch.dtype | None = None,
     ) -> None:
-        check_within(lr, "[0, inf)", what="lr")
-        check_within(momentum, "[0, 1)", what="momentum")
+        super().__init__(params, {"lr": lr, "momentum": momentum, "dtype": dtype})
+
+    def _check_settings(self, group: dict[str, Any]) -> None:
+        check_within(group["lr"], "[0, inf)", what="lr")
+        check_within(group["momentum"], "[0, 1)", what="momentum")
+        dtype = group["dtype"]
         if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
             raise InputError(f"dtype must be a floating-point type of PyTorch's or None, got {shown(dtype)}")
-        super().__init__(params, {"lr": lr, "momentum": momentum, "dtype": dtype})
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every matrix that has a gradient."""

@@ -67,14 +67,16 @@ class Soap(MatrixOptimizer):
         nesterov: bool = False,
         renew_every: int = RENEW_EVERY,
     ) -> None:
-        check_within(lr, "[0, inf)", what="lr")
-        check_betas(betas)
-        check_within(eps, "[0, inf)", what="eps")
-        check_flag(nesterov, what="nesterov")
-        check_within(renew_every, "[1, inf)", what="renew_every", is_whole=True)
         self._stacks: list[SoapStack] = []
         settings = {"lr": lr, "betas": betas, "eps": eps, "nesterov": nesterov, "renew_every": renew_every}
         super().__init__(params, settings)
+
+    def _check_settings(self, group: dict[str, Any]) -> None:
+        check_within(group["lr"], "[0, inf)", what="lr")
+        check_betas(group["betas"])
+        check_within(group["eps"], "[0, inf)", what="eps")
+        check_flag(group["nesterov"], what="nesterov")
+        check_within(group["renew_every"], "[1, inf)", what="renew_every", is_whole=True)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take the state of a copy, or one that was saved."""

@@ -13,6 +13,7 @@ from finer_image.io.value_meaning import note_of_colors, other_primaries
 
 _SIGNATURE_BYTES, _HEAD_BYTES = 8, 33
 _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
+_GRAY = (0, 4)
 _MAX_PROFILE_BYTES = 1 << 25
 _SRGB, _GAMMA = (1, 13), 0.45455
 """Primaries and transfer function of sRGB by ITU-T H.273, and about its exponent."""
@@ -54,7 +55,7 @@ def decode_png(source: ImageSource) -> DecodedImage:
     source.check_size(channels=_CHANNELS[color_type] + (b"tRNS" in chunks), **size)
     if b"fdAT" in chunks:  # a picture beside that of IDAT, which may be no part of the animation
         source.note("is animated; only its first picture is used")
-    if space := _other_space(chunks):
+    if space := _other_space(chunks, is_gray=color_type in _GRAY):
         source.note(note_of_colors(space))
     return DecodedImage(
         pixels=imagecodecs.png_decode(data),
@@ -94,7 +95,7 @@ def _chunks(source: ImageSource, data: bytes) -> dict[bytes, bytes]:
     return chunks
 
 
-def _other_space(chunks: dict[bytes, bytes]) -> str:
+def _other_space(chunks: dict[bytes, bytes], *, is_gray: bool) -> str:
     """Return in words which colors the chunks name that count beside no profile, if they are not those of sRGB."""
     space, gamma = chunks.get(b"cICP", b"")[:2], chunks.get(b"gAMA", b"")
     if len(space) == 2:
@@ -106,7 +107,7 @@ def _other_space(chunks: dict[bytes, bytes]) -> str:
     numbers = (np.frombuffer(named, ">u4") / 1e5).tolist() if len(named) == 32 else []  # of white first
     found = [
         "" if abs(exponent - _GAMMA) < 0.01 else f"a gamma of {exponent:g} (gAMA)",
-        other_primaries(numbers[2:] + numbers[:2], place="cHRM"),
+        "" if is_gray else other_primaries(numbers[2:] + numbers[:2], place="cHRM"),
     ]
     return " and ".join(filter(None, found))
 

@@ -138,10 +138,12 @@ class SampleKind:
         scaled = note_of_gdal(str(page.tags[_METADATA_TAG].value)) if _METADATA_TAG in page.tags else None
         if scaled:
             source.note(scaled)
-        if not profile and (space := other_primaries(_primaries_of(page), place="PrimaryChromaticities")):
+        meaning = _meaning_of(page)
+        is_told = profile or meaning in (_WHITE_IS_ZERO, _BLACK_IS_ZERO)
+        if not is_told and (space := other_primaries(_primaries_of(page), place="PrimaryChromaticities")):
             source.note(note_of_colors(space))
         return cls(
-            photometric=_meaning_of(page),
+            photometric=meaning,
             bits=page.bitspersample if isinstance(page.bitspersample, int) else page.dtype.itemsize * 8,
             extrasamples=tuple(int(extra) for extra in page.extrasamples),
             colormap=np.asarray(page.colormap) if int(page.photometric) == _PALETTE else None,
