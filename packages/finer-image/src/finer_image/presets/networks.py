@@ -16,8 +16,8 @@ _GAUSS_SCALE = 14.0
 _WIRE = {"first_omega_0": 18.0, "hidden_omega_0": 6.0, "scale": 3.0}
 """Nor do WIRE's with the published 20, 20 and 10."""
 _SIREN_OMEGA, _SIREN_LOWEST = 90.0, 30.0
-"""Of SIREN's first layer, of narrow networks the published one: photographs at 256x256 gain 8 dB by it in 40 passes.
-Other methods keep published values (docs/budgets.md)."""
+"""Of SIREN's first layer; narrow networks have the published 30 at least. Photographs at 256x256 gain 8 dB by 90 in 40
+passes. Other methods keep published values (docs/budgets.md)."""
 _OMEGA_EXPONENT = 1 / 3
 """First omega falls as the passes to this power where values are crowded (docs/studies/lengths.md)."""
 _LOWEST_OMEGA_AT = 160.0
